@@ -13,7 +13,8 @@ removed, and forgotten only after a while.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -30,6 +31,7 @@ TICK_S: Final = 0.5
 RATE_PER_S: Final = 500
 """Verdicts that are published in a second at most, such as all of them after a reload."""
 _RECONCILE_S: Final = 5.0
+_MOST_AT_A_LOOK: Final = int(RATE_PER_S * _RECONCILE_S)
 _AT_ONCE: Final = 500
 # What was refused is still good, or another replica's: it is not asked about at every look.
 _REFUSED_S: Final = 30.0
@@ -58,9 +60,11 @@ class VerdictPublisher:
         self._now, self._monotonic, self._observer = now, monotonic, observer
         # What was watched here before, and so may be removed by this process.
         self._mine: set[str] = set()
-        # Endpoints whose verdict was another than the published one at the last look.
+        # Endpoints whose verdict was another than the published one when they were last looked at.
         self._differed: set[str] = set()
         self._refused_at: dict[str, float] = {}
+        # The endpoint that the last look had no time for; "" where it was through.
+        self._goes_on_at = ""
         self._reconciled_at: float | None = None
 
     async def run(self) -> None:
@@ -96,25 +100,34 @@ class VerdictPublisher:
         if not self._tail.is_current:
             return
         await self._remove()
-        left, differing = int(RATE_PER_S * _RECONCILE_S), set[str]()
-        for at, (name, watched) in enumerate(tuple(self._table.under.by_name.items())):
+        left = _MOST_AT_A_LOOK
+        for at, (name, watched) in enumerate(self._in_turn()):
             if at % _AT_ONCE == 0:
                 await asyncio.sleep(0)
             published, state = self._tail.published(name), self._table.stands(name)
             if left <= 0:
+                self._goes_on_at = name
                 break
+            # Whether the store kept it back by mistake shows at the second look.
+            is_forced = name in self._differed and published is not None
+            self._differed.discard(name)
             if state is not None:
                 if self._is_newer(state, published):
-                    differing.add(name)
-                    # Whether the store kept it back by mistake shows at the second look.
-                    is_forced = name in self._differed and published is not None
+                    self._differed.add(name)
                     left -= 1
                     await self._publish(name, watched, state, How.FOUND, is_forced=is_forced)
             elif published is not None and self._may_have_lapsed(name, published):
                 left -= 1
                 if await self._lapse(watched, published) is Outcome.REFUSED:
                     self._refused_at[name] = self._monotonic()
-        self._differed = differing
+        self._differed &= self._table.under.by_name.keys()
+
+    def _in_turn(self) -> Sequence[tuple[str, Watched]]:
+        """Return all that is watched, from where the last look had to stop."""
+        under, first = self._table.under, bisect_left(self._table.under.ordered, self._goes_on_at)
+        self._goes_on_at = ""
+        names = (*under.ordered[first:], *under.ordered[:first])
+        return tuple((name, under.by_name[name]) for name in names)
 
     async def _publish_found(self, name: str, *, is_confirmed: bool) -> None:
         watched, state = self._table.get(name), self._table.state(name)
@@ -167,25 +180,24 @@ class VerdictPublisher:
 
     async def _remove(self) -> None:
         """Remove what is not watched any more."""
-        watched = self._table.under.by_name
-        for name, published in self._gone():
+        watched, left, waiting = self._table.under.by_name, _MOST_AT_A_LOOK, set[str]()
+        for name, published in self._tail.all_published():
+            if name in watched:
+                continue
             how = How.REMOVED if name in self._mine and watched else How.FORGOTTEN
             if how is How.FORGOTTEN and self._was_refused(name):
                 continue
+            if left <= 0:
+                waiting.add(name)
+                continue
+            left -= 1
             if await self._send(_gone(published, self._now()), how) is Outcome.REFUSED:
                 self._refused_at[name] = self._monotonic()
         if watched:
-            self._mine = set(watched)
+            self._mine = set(watched) | (self._mine & waiting)
         self._refused_at = {
             name: at for name, at in self._refused_at.items() if self._was_refused(name)
         }
-
-    def _gone(self) -> Iterator[tuple[str, VerdictChange]]:
-        watched, left = self._table.under.by_name, int(RATE_PER_S * _RECONCILE_S)
-        for name, published in self._tail.all_published():
-            if name not in watched and left > 0:
-                left -= 1
-                yield name, published
 
     def _is_newer(self, state: WatchedState, published: VerdictChange | None) -> bool:
         if published is None:

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import pytest
+
 from otpc_policy.check import VerdictChange
 from otpc_policy.core.facts import AddressFacts
+from otpc_policy.fleet import publishing
 from otpc_policy.fleet.change_tail import ChangeTail
-from otpc_policy.fleet.changes import Changes, InMemoryChanges, Positions
+from otpc_policy.fleet.changes import Changes, How, InMemoryChanges, Outcome, Positions
 from otpc_policy.fleet.cursors import Cursors
 from otpc_policy.fleet.publishing import VerdictPublisher
 from otpc_policy.fleet.signing import FleetKey
@@ -188,3 +191,36 @@ async def test_what_the_store_has_lost_is_published_again() -> None:
     again = Publishing(one.watcher, lost)
     await watch(15, again)
     assert [again.published(port) for port in (1000, 1001, 1002)] == [ALLOW] * 3
+
+
+async def test_more_than_one_look_can_remove_is_removed_none_the_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publishing, "_MOST_AT_A_LOOK", 4)
+    partners = [entry("bank", *(f"{HOST}:{port}" for port in range(1000, 1010)))]
+    partners.append(entry("wallet", f"{HOST}:2000"))
+    _, (one,), _ = await world(0, with_partners=True, under=generation(partners=index(*partners)))
+    await watch(120, one)
+    assert [one.published(port) for port in range(1000, 1010)] == [ALLOW] * 10
+    one.watcher.generation = generation(partners=index(partners[1]))
+    await watch(30, one)
+    assert [one.published(port) for port in range(1000, 1010)] == [None] * 10
+
+
+async def test_what_is_refused_again_and_again_keeps_nothing_else_from_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engines, (one,), _ = await world(12)
+    await watch(120, one)
+    monkeypatch.setattr(publishing, "_MOST_AT_A_LOOK", 4)
+    looked_at: list[str] = []
+
+    async def refused(change: VerdictChange, how: How, *, is_forced: bool = False) -> Outcome:
+        looked_at.append(change.name)
+        return Outcome.REFUSED
+
+    # The store knows of none, and takes none.
+    again = Publishing(one.watcher, InMemoryChanges(engines.now))
+    monkeypatch.setattr(again.changes, "publish", refused)
+    await watch(30, again)
+    assert set(looked_at) == {name(port) for port in range(1000, 1012)}
