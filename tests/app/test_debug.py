@@ -112,6 +112,21 @@ def test_what_urls_carry_is_hidden_and_where_they_lead_is_not() -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "https://tools.example?token=hunter2",
+        "https://tools.example?of=a/hunter2",
+        "https://tools.example#hunter2",
+        "https://hunter2:hunter2@tools.example/hunter2?hunter2",
+    ],
+)
+def test_of_a_webhook_nothing_but_the_server_is_shown(url: str) -> None:
+    assert redacted({"webhook": {"url": url}}) == {
+        "webhook": {"url": f"https://tools.example/{SET}"}
+    }
+
+
+@pytest.mark.parametrize(
     ("listen", "is_on", "is_warned"),
     [
         ("127.0.0.1:9464", True, False),

@@ -54,8 +54,11 @@ def _shown(name: str, value: Any) -> Any:
 def _origin(url: Any) -> Any:
     if not isinstance(url, str) or "://" not in url:
         return url
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}/{SET}"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return SET
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{SET}"
 
 
 def _shown_url(text: str) -> str:
