@@ -1,6 +1,7 @@
 """otpc-policy watch: changes of verdicts as they come, until Ctrl-C."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from threading import Timer
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # What a shell gives for a program that SIGINT ended.
 _INTERRUPTED = 130
+# Before it is said that the service has not answered: it is asked again for a minute and more.
+_PATIENCE_S = 5.0
 
 
 def watch(
@@ -80,7 +83,7 @@ def watch(
     show = _show_for_people if is_for_people(format) else _show_as_json
     has_listed = bool(cursor)
     try:
-        for followed in remote.followed(partner, cursor):
+        for followed in _said_where_silent(remote.followed(partner, cursor), server):
             if followed.listed is not None:
                 if has_listed:
                     complain("changes may have been missed; this is what holds now")
@@ -92,6 +95,20 @@ def watch(
         if cursor:
             complain(f"ended; to go on from here: --cursor {cursor}")
         raise typer.Exit(_INTERRUPTED) from None
+
+
+def _said_where_silent(all_followed: "Iterator[Followed]", server: str) -> "Iterator[Followed]":
+    """Yield what is followed; complain once where the first of it is long in coming."""
+    text = f"no answer yet from {server}; it is asked again, until Ctrl-C or a dozen failures"
+    notice = Timer(_PATIENCE_S, complain, (text,))
+    notice.daemon = True
+    notice.start()
+    try:
+        for followed in all_followed:
+            notice.cancel()
+            yield followed
+    finally:
+        notice.cancel()
 
 
 def _show_for_people(followed: "Followed") -> bool:

@@ -241,6 +241,16 @@ def test_watched_needs_a_service(run: Run) -> None:
     assert "--server" in asked.stderr
 
 
+def test_who_watches_a_service_that_does_not_answer_is_told_so(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otpc_policy.cli.watch._PATIENCE_S", 0.1)
+    monkeypatch.setattr("otpc_policy.cli.remote._ATTEMPTS", 1)
+    asked = run("watch", "--server", "127.0.0.1:9", "--dangerously-plaintext")
+    assert asked.status == 3
+    assert asked.stderr.startswith("otpc-policy: no answer yet from 127.0.0.1:9;")
+
+
 class _OlderService(rpc.PolicyCheckServiceServicer):
     """Knows no perspectives: it passes over the field, and answers from where it is."""
 
