@@ -13,7 +13,6 @@ from otpc_policy.check import (
     VerdictChange,
     WatchedEndpoint,
     WatchedEndpoints,
-    WatchedState,
 )
 from otpc_policy.policy.finding import Decision
 from otpc_policy.rpc.authorisation import watched_demand
@@ -74,7 +73,5 @@ def as_published(found: WatchedEndpoint, change: VerdictChange | None) -> Watche
     if change is None or change.observed_at is None or decision is Decision.INDETERMINATE:
         codes = (NO_RESULT,) if change is None else change.codes
         return replace(found, decision=Decision.INDETERMINATE, codes=codes)
-    state = WatchedState(
-        decision, change.codes, change.observed_at, change.expires_at or change.changed_at
-    )
-    return replace(found, decision=decision, codes=change.codes, state=state)
+    # Its result has been renewed since by whoever found it, and is not this process's to date.
+    return replace(found, decision=decision, codes=change.codes, state=None)

@@ -7,10 +7,11 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from otpc_policy.catalog.context import Catalog
-from otpc_policy.check import WatchedState
+from otpc_policy.check import VerdictChange, WatchedState
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.fleet.watch_table import WatchTable
 from otpc_policy.policy.finding import Decision
+from otpc_policy.rpc.watched_pages import as_published
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.catalog.writing import TRUSTED, WAIVER, entry, index
@@ -175,3 +176,21 @@ async def test_of_an_endpoint_that_was_never_measured_nothing_is_made_up() -> No
 
 def instant(moment: Timestamp) -> datetime:
     return moment.ToDatetime(NOW.tzinfo)
+
+
+def test_another_replicas_decision_is_shown_and_not_dated() -> None:
+    """It is renewed without a change: its expiry as it was found says nothing by now."""
+    known = table(generation())
+    described = known.describe(known.names()[0])
+    assert described is not None
+    found_elsewhere = VerdictChange(
+        endpoint=described.endpoint,
+        partner_id="bank",
+        decision=Decision.ALLOW,
+        observed_at=NOW - timedelta(hours=3),
+        expires_at=NOW - timedelta(hours=2),
+        changed_at=NOW - timedelta(hours=3),
+        revision="abc",
+    )
+    shown = as_published(described, found_elsewhere)
+    assert (shown.decision, shown.state) == (Decision.ALLOW, None)

@@ -2296,11 +2296,13 @@ class WatchedEndpoint(_message.Message):
 
     @_builtins.property
     def observation_time(self) -> _timestamp_pb2.Timestamp:
-        """When the oldest facts were measured that were judged last; unset without any."""
+        """When the oldest facts were measured that were judged last; unset without any, and where
+        the replica that answers knows another's decision alone.
+        """
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When that verdict expires, or expired; unset without any."""
+        """When that verdict expires, or expired; unset as observation_time is."""
 
     @_builtins.property
     def next_check_time(self) -> _timestamp_pb2.Timestamp:
