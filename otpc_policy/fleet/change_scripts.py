@@ -131,10 +131,11 @@ if how == 'found' then
     if measured < m then
       return refused
     end
-    if decision == d and ARGV[8] ~= '1' then
-      return same()
-    end
-    if measured == m and revision == r and x > now and worse[decision] <= worse[d] then
+    if decision == d then
+      if ARGV[8] ~= '1' then
+        return same()
+      end
+    elseif measured == m and revision == r and x > now and worse[decision] < worse[d] then
       return refused
     end
   end

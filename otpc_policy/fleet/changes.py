@@ -206,8 +206,8 @@ def _outcome(
         return Outcome.PUBLISHED
     if measured < last.measured_at:
         return Outcome.REFUSED
-    if change.decision is last.change.decision and not is_forced:
-        return Outcome.SAME
+    if change.decision is last.change.decision:
+        return Outcome.PUBLISHED if is_forced else Outcome.SAME
     is_tie = measured == last.measured_at and change.revision == last.revision
     if is_tie and last.expires_at > now and not is_worse(change.decision, last.change.decision):
         return Outcome.REFUSED

@@ -108,8 +108,9 @@ class VerdictPublisher:
             if left <= 0:
                 self._goes_on_at = name
                 break
-            # Whether the store kept it back by mistake shows at the second look.
-            is_forced = name in self._differed and published is not None
+            # Whether the store kept it back by mistake shows at the second look: it may compare
+            # with what nobody can read any more, such as under a key that is gone.
+            is_forced = name in self._differed
             self._differed.discard(name)
             if state is not None:
                 if self._is_newer(state, published):

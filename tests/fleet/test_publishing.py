@@ -1,6 +1,6 @@
 """What the watch list finds is published: once, by whoever finds it first, and as it stands."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -224,3 +224,20 @@ async def test_what_is_refused_again_and_again_keeps_nothing_else_from_its_turn(
     monkeypatch.setattr(again.changes, "publish", refused)
     await watch(30, again)
     assert set(looked_at) == {name(port) for port in range(1000, 1012)}
+
+
+async def test_a_verdict_that_nobody_can_read_any_more_is_published_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, (one,), history = await world(2)
+    await watch(60, one)
+    positions, known = await one.changes.snapshot()
+
+    async def signed_with_a_key_that_is_gone() -> tuple[Positions, Mapping[str, VerdictChange]]:
+        return positions, {name(1001): known[name(1001)]}
+
+    monkeypatch.setattr(one.changes, "snapshot", signed_with_a_key_that_is_gone)
+    again = Publishing(one.watcher, one.changes)
+    await watch(30, again)
+    assert [again.published(port) for port in (1000, 1001)] == [ALLOW, ALLOW]
+    assert [len(await history.of(port)) for port in (1000, 1001)] == [2, 1]
