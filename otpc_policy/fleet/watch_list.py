@@ -308,6 +308,8 @@ class WatchList:
     async def _sweep(self, names: Sequence[str]) -> None:
         dues = await self._schedule.due(names)
         self._table.will_check(dues)
+        # What the store has lost: it would be kept again within a minute.
+        await self._keep([name for name in names if name not in dues])
         sooner = await asyncio.gather(*(self._look_at(name, dues.get(name)) for name in names))
         earlier = {name: due_s for name, due_s in zip(names, sooner, strict=True) if due_s}
         if earlier:

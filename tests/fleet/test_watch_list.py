@@ -323,3 +323,19 @@ async def test_whatever_fails_outside_of_checks_is_logged_and_tried_again(
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await watcher.checks.close()
+
+
+async def test_what_the_schedule_has_lost_is_in_it_again_after_a_sweep() -> None:
+    engines = Engines()
+    watcher = Watcher(engines, ports(3))
+    await watch_for(10, watcher)
+    names = [name(1_000), name(1_001), name(1_002)]
+    kept = await watcher.schedule.due(names)
+    assert len(kept) == 3
+    # As a store that was emptied has.
+    await watcher.schedule.drop(names)
+    await watcher.list.sweep()
+    again = await watcher.schedule.due(names)
+    left_s = (watcher.expires_at[names[0]] - engines.now()).total_seconds()
+    assert all(0.6 * left_s < again[each] < 0.9 * left_s for each in names)
+    await watcher.close()
