@@ -64,6 +64,7 @@ OUTSIDE = (
     "tests/engines/test_child.py",
     "tests/engines/test_fetch_crl.py",
     "tests/engines/test_lies.py",
+    "tests/engines/test_mute_engine.py",
     "tests/engines/test_orphans.py",
     "tests/engines/test_starvation.py",
     "tests/fleet",
