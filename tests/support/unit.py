@@ -133,6 +133,8 @@ OUTSIDE = (
     "tests/rpc/test_hostile_certificates.py",
     "tests/rpc/test_repeated_answers.py",
     "tests/tls/test_fuzz.py",
+    # Five hundred simulated runs take as much as all others.
+    "tests/simulation",
 )
 
 _FORBIDDEN_EVENTS = frozenset(
