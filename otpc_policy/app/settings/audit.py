@@ -13,7 +13,7 @@ from pydantic import (
     field_validator,
 )
 
-from otpc_policy.app.settings.values import AuditSinkName, AuditSinks, leaves_this_machine
+from otpc_policy.app.settings.values import AuditSinkName, AuditSinks, require_tls_beyond_loopback
 
 
 def _otlp_endpoint(text: str) -> str:
@@ -103,13 +103,5 @@ class AuditSettings(BaseModel):
     def _endpoint_of_sink(cls, value: str, info: ValidationInfo) -> str:
         if not value and AuditSinkName.OTLP in info.data.get("sinks", ()):
             raise ValueError("is required, because sinks names otlp")
-        if (
-            urlsplit(value).scheme == "http"
-            and not info.data.get("dangerously_send_without_tls", True)
-            and leaves_this_machine(value, default_port=80)
-        ):
-            raise ValueError(
-                f"{value} is plain text to another machine: use https, "
-                "or dangerously_send_without_tls = true"
-            )
+        require_tls_beyond_loopback(value, info, switch="dangerously_send_without_tls")
         return value

@@ -16,7 +16,7 @@ from pydantic import (
     field_validator,
 )
 
-from otpc_policy.app.settings.values import leaves_this_machine
+from otpc_policy.app.settings.values import require_tls_beyond_loopback
 
 # Whoever names more servers to begin with gains nothing.
 _MOST_URLS = 32
@@ -139,15 +139,14 @@ class FleetSettings(BaseModel):
         cls, value: str | Sequence[str], info: ValidationInfo
     ) -> str | Sequence[str]:
         for url in (value,) if isinstance(value, str) else value:
-            if (
-                urlsplit(url).scheme == "redis"
-                and not info.data.get("dangerously_use_store_without_tls", True)
-                and leaves_this_machine(url, default_port=6379)
-            ):
-                raise ValueError(
-                    f"{url} is plain text to another machine: use rediss://, "
-                    "or dangerously_use_store_without_tls = true"
-                )
+            require_tls_beyond_loopback(
+                url,
+                info,
+                switch="dangerously_use_store_without_tls",
+                plain="redis",
+                tls="rediss://",
+                default_port=6379,
+            )
         return value
 
     @field_validator("urls")

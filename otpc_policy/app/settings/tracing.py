@@ -1,12 +1,11 @@
 """The settings of traces."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from otpc_policy.app.settings.audit import OtlpEndpoint
-from otpc_policy.app.settings.values import leaves_this_machine
+from otpc_policy.app.settings.values import require_tls_beyond_loopback
 
 
 class TracingSettings(BaseModel):
@@ -60,13 +59,5 @@ class TracingSettings(BaseModel):
     @field_validator("otlp_endpoint")
     @classmethod
     def _tls_beyond_loopback(cls, value: str, info: ValidationInfo) -> str:
-        if (
-            urlsplit(value).scheme == "http"
-            and not info.data.get("dangerously_send_without_tls", True)
-            and leaves_this_machine(value, default_port=80)
-        ):
-            raise ValueError(
-                f"{value} is plain text to another machine: use https, "
-                "or dangerously_send_without_tls = true"
-            )
+        require_tls_beyond_loopback(value, info, switch="dangerously_send_without_tls")
         return value

@@ -8,7 +8,7 @@ from enum import Enum, StrEnum
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 
 from otpc_policy.catalog.schemas.tables import OneOrMany
 from otpc_policy.core.client_names import CLIENT_NAMES, MOST_CLIENT_PROFILES
@@ -89,11 +89,33 @@ def is_loopback(address: str) -> bool:
         return host == "localhost"
 
 
-def leaves_this_machine(url: str, *, default_port: int) -> bool:
+def _leaves_this_machine(url: str, *, default_port: int) -> bool:
     """Whether a URL with a host leads to another machine. default_port: where it names none."""
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return not is_loopback(f"{host}:{parts.port or default_port}")
+
+
+def require_tls_beyond_loopback(
+    url: str,
+    info: ValidationInfo,
+    *,
+    switch: str,
+    plain: str = "http",
+    tls: str = "https",
+    default_port: int = 80,
+) -> None:
+    """Raise ValueError for plain text to another machine, unless a setting permits that.
+
+    switch: that setting, beside the URL and above it. plain, tls: the schemes. default_port: of the
+    plain one.
+    """
+    if (
+        urlsplit(url).scheme == plain
+        and not info.data.get(switch, True)
+        and _leaves_this_machine(url, default_port=default_port)
+    ):
+        raise ValueError(f"{url} is plain text to another machine: use {tls}, or {switch} = true")
 
 
 def _listen_address(text: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import (
     field_validator,
 )
 
-from otpc_policy.app.settings.values import leaves_this_machine
+from otpc_policy.app.settings.values import require_tls_beyond_loopback
 
 _EXPECTED = "must be a URL such as https://tools.example/hooks/otpc"
 
@@ -107,15 +107,7 @@ class WebhookSettings(BaseModel):
     @field_validator("url")
     @classmethod
     def _tls_beyond_loopback(cls, value: str, info: ValidationInfo) -> str:
-        if (
-            urlsplit(value).scheme == "http"
-            and not info.data.get("dangerously_send_without_tls", True)
-            and leaves_this_machine(value, default_port=80)
-        ):
-            raise ValueError(
-                f"{value} is plain text to another machine: use https, "
-                "or dangerously_send_without_tls = true"
-            )
+        require_tls_beyond_loopback(value, info, switch="dangerously_send_without_tls")
         return value
 
     @field_validator("key_file")
