@@ -2,13 +2,13 @@
 
 import errno
 import os
-import ssl
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
 
+from otpc_policy.app.collector_files import require_collector_files
 from otpc_policy.app.settings import AuditSettings, AuditSinkName, LogFormat, Settings
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.audit.chain import Link
@@ -19,7 +19,6 @@ from otpc_policy.ops.audit.schema import line_of
 from otpc_policy.ops.audit.streams import ConsoleRenderer, StreamSink
 from otpc_policy.ops.audit.trail import AuditTrail, EventLog
 from otpc_policy.ops.line_writer import LineWriter
-from otpc_policy.ops.otlp_http import read_headers
 
 
 def audit_trail(settings: Settings, standard_error: LineWriter) -> AuditTrail:
@@ -108,19 +107,7 @@ def _file_sink(path: Path, chain: bool, anchored: Anchored) -> FileSink:
 
 
 def _otlp_sink(chosen: AuditSettings) -> OtlpSink:
-    problems = []
-    try:
-        ssl.create_default_context(cafile=chosen.otlp_ca_file)
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror or "holds no readable certificate (PEM)"
-        problems.append(f"audit.otlp_ca_file: {chosen.otlp_ca_file}: {reason}")
-    if chosen.otlp_headers_file is not None:
-        try:
-            read_headers(chosen.otlp_headers_file)
-        except OSError as error:
-            problems.append(f"audit.otlp_headers_file: {error}")
-    if problems:
-        raise ConfigurationError(problems)
+    require_collector_files("audit", chosen.otlp_ca_file, chosen.otlp_headers_file)
     return OtlpSink(
         chosen.otlp_endpoint,
         timeout_s=chosen.otlp_timeout_s,

@@ -2,17 +2,16 @@
 
 import os
 import socket
-import ssl
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
 
+from otpc_policy.app.collector_files import require_collector_files
 from otpc_policy.app.settings import Settings
-from otpc_policy.app.settings.tracing import TracingSettings
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.metrics.tracing import TracingMetrics
-from otpc_policy.ops.otlp_http import OtlpHttp, read_headers
+from otpc_policy.ops.otlp_http import OtlpHttp
 
 if TYPE_CHECKING:
     from otpc_policy.ops.tracing.tracer import Tracing
@@ -36,7 +35,7 @@ def tracing_from(settings: Settings, registry: CollectorRegistry) -> "Tracing | 
         raise ConfigurationError(
             [f"tracing.otlp_endpoint: OpenTelemetry is not installed; {remedy}"]
         )
-    _require_files(chosen)
+    require_collector_files("tracing", chosen.otlp_ca_file, chosen.otlp_headers_file)
     from otpc_policy.ops.tracing.export import SpanExport  # noqa: PLC0415
     from otpc_policy.ops.tracing.tracer import Tracing  # noqa: PLC0415
 
@@ -66,19 +65,3 @@ def _is_installed(package: str) -> bool:
         return find_spec(f"opentelemetry.{package}") is not None
     except ModuleNotFoundError:
         return False
-
-
-def _require_files(chosen: TracingSettings) -> None:
-    problems = []
-    try:
-        ssl.create_default_context(cafile=chosen.otlp_ca_file)
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror or "holds no readable certificate (PEM)"
-        problems.append(f"tracing.otlp_ca_file: {chosen.otlp_ca_file}: {reason}")
-    if chosen.otlp_headers_file is not None:
-        try:
-            read_headers(chosen.otlp_headers_file)
-        except OSError as error:
-            problems.append(f"tracing.otlp_headers_file: {error}")
-    if problems:
-        raise ConfigurationError(problems)
