@@ -26,11 +26,10 @@ _RESTS: Final = "the store has failed within the last second"
 # For a place. A thousand checks that begin at one instant are through in half of it.
 _QUEUE_S: Final = 5.0
 
-T = TypeVar("T")
-
-
 # How a server begins to say that what is kept under a key is not what the script takes it for.
 _OF_CONTENT: Final = ("WRONGTYPE ", "user_script:")
+
+T = TypeVar("T")
 
 
 class UnexpectedAnswer(Exception):
@@ -188,31 +187,36 @@ class StoreServer:
             self._observer.store_asked(operation, "unavailable", 0.0)
             raise StoreUnavailable(_RESTS)
         self._is_trying = is_failing
-        timeouts = self._timeouts
         try:
             async with self._place():
-                timeouts = self._timeouts
                 if self.has_failed and not is_failing:
                     raise StoreUnavailable(_RESTS)
-                async with fair_timeout(within_s, longest_s=within_s + LATENESS_S):
-                    answer = await ask()
+                answer = await self._answer(operation, ask, within_s=within_s)
         except StoreUnavailable:
             self._observer.store_asked(operation, "unavailable", self._monotonic() - began)
             raise
-        except Exception as error:  # also what the parser raises for what is no protocol at all
-            if _is_of_content(error):
-                self._tell_of(operation)
-                self._succeed()
-            else:
-                self._fail(error, timeouts)
-            self._observer.store_asked(operation, "unavailable", self._monotonic() - began)
-            raise StoreUnavailable(f"the store failed: {type(error).__name__}") from error
         finally:
             if is_failing:
                 self._is_trying = False
         self._observer.store_asked(operation, "ok", self._monotonic() - began)
         self._succeed()
         return answer
+
+    async def _answer(
+        self, operation: str, ask: Callable[[], Awaitable[T]], *, within_s: float
+    ) -> T:
+        """Return the answer, now that it is its turn. Raises StoreUnavailable."""
+        timeouts = self._timeouts
+        try:
+            async with fair_timeout(within_s, longest_s=within_s + LATENESS_S):
+                return await ask()
+        except Exception as error:  # also what the parser raises for what is no protocol at all
+            if _is_of_content(error):
+                self._tell_of(operation)
+                self._succeed()
+            else:
+                self._fail(error, timeouts)
+            raise StoreUnavailable(f"the store failed: {type(error).__name__}") from error
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
