@@ -15,7 +15,7 @@ import grpc
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.benchmarks.far_partner import FarPartner, far_partner
-from tests.benchmarks.processes import Running, room_for, service
+from tests.benchmarks.processes import Running, print_load, room_for, service
 
 # DESIGN section 7, for a thousand endpoints at round trips of 50 ms on two cores.
 _TARGET_S = 15.0
@@ -86,11 +86,7 @@ class Crowd:
 def main() -> None:
     """Run and print."""
     options = _options()
-    print(
-        f"load on this machine: {', '.join(f'{load:.1f}' for load in os.getloadavg())} "
-        f"on {os.cpu_count()} cores",
-        file=sys.stderr,
-    )
+    print_load()
     with tempfile.TemporaryDirectory() as name:
         names = options.endpoints * options.crowds + 1
         with far_partner(

@@ -2,8 +2,6 @@
 
 import argparse
 import asyncio
-import os
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,7 +11,7 @@ from pathlib import Path
 
 from tests.benchmarks.far_partner import FarPartner, far_partner
 from tests.benchmarks.interference import Latencies, caller, request_for, warmed
-from tests.benchmarks.processes import Running, room_for, service
+from tests.benchmarks.processes import Running, print_load, room_for, service
 
 _DESCRIPTION = """\
 One front with one, two and three engines, each time anew and with partners that it has never seen:
@@ -43,11 +41,7 @@ class Measured:
 def main() -> None:
     """Run and print."""
     options = _options()
-    print(
-        f"load on this machine: {', '.join(f'{load:.1f}' for load in os.getloadavg())} "
-        f"on {os.cpu_count()} cores",
-        file=sys.stderr,
-    )
+    print_load()
     print(
         f"{options.cold} cold checks at one instant, 50 ms round trips; {options.rate:.0f} warm "
         "calls a second, milliseconds from the instant due\n\n"

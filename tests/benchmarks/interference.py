@@ -6,7 +6,6 @@ Run as `python -m tests.benchmarks.interference`; see --help.
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import grpc
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.benchmarks.echo import METHOD
 from tests.benchmarks.far_partner import FarPartner, far_partner
-from tests.benchmarks.processes import Running, announced, room_for, service
+from tests.benchmarks.processes import Running, announced, print_load, room_for, service
 
 # DESIGN section 7.
 _TARGETS = (
@@ -130,11 +129,7 @@ def caller(address: str, requests: Path, rate: float) -> Iterator[Caller]:
 def main() -> None:
     """Run and print."""
     options = _options()
-    print(
-        f"load on this machine: {', '.join(f'{load:.1f}' for load in os.getloadavg())} "
-        f"on {os.cpu_count()} cores",
-        file=sys.stderr,
-    )
+    print_load()
     cold = int(options.cold_rate * options.seconds) + 1
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)

@@ -14,6 +14,12 @@ import psutil  # type: ignore[import-untyped]
 _ANNOUNCEMENT = "serving on "
 
 
+def print_load() -> None:
+    """Say what else the machine does: figures of a busy one mean little."""
+    averages = ", ".join(f"{average:.1f}" for average in os.getloadavg())
+    print(f"load on this machine: {averages} on {os.cpu_count()} cores", file=sys.stderr)
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A serving process. address: "host:port"."""

@@ -1,7 +1,6 @@
 """Fronts, engines and one store under load: `python -m tests.fleet.crowd`, see --help."""
 
 import argparse
-import os
 import sys
 import tempfile
 import threading
@@ -16,6 +15,7 @@ import grpc
 import psutil  # type: ignore[import-untyped]
 
 from otpc_policy.v1 import policy_pb2 as pb
+from tests.benchmarks.processes import print_load
 from tests.fleet.real import RealFleet, real_fleet
 
 _DESCRIPTION = """\
@@ -111,11 +111,7 @@ class World:
 def main() -> None:
     """Run, print, and exit with 1 if something was wrong."""
     options = _options()
-    print(
-        f"load on this machine: {', '.join(f'{load:.1f}' for load in os.getloadavg())} "
-        f"on {os.cpu_count()} cores",
-        file=sys.stderr,
-    )
+    print_load()
     many = str(3 * options.endpoints)
     with (
         tempfile.TemporaryDirectory() as name,

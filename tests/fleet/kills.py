@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import random
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import psutil  # type: ignore[import-untyped]
 
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc as rpc
+from tests.benchmarks.processes import print_load
 from tests.fleet.real import RealFleet, real_fleet
 
 _DESCRIPTION = """\
@@ -357,11 +357,8 @@ class Run:
 def main() -> None:
     """Run, print, and exit with 1 if something was wrong."""
     options = _options()
-    print(
-        f"load on this machine: {', '.join(f'{load:.1f}' for load in os.getloadavg())} "
-        f"on {os.cpu_count()} cores; seed {options.seed}",
-        file=sys.stderr,
-    )
+    print_load()
+    print(f"seed {options.seed}", file=sys.stderr)
     hosts = [f"p{number}.partner.test" for number in range(options.endpoints)]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

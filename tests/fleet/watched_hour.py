@@ -7,7 +7,6 @@ clock in place of the server's.
 
 import argparse
 import asyncio
-import os
 import resource
 import sys
 import time
@@ -33,6 +32,7 @@ from otpc_policy.fleet.scripts import Script
 from otpc_policy.fleet.shared_schedule import ScheduleWithFallback, SharedSchedule
 from otpc_policy.fleet.store import Polled
 from otpc_policy.turns import _TURNS
+from tests.benchmarks.processes import print_load
 from tests.check.world import compliant
 from tests.fleet.watching import RESOLVED, Engines, Watcher, settled
 from tests.fleet.world import Replica
@@ -351,10 +351,10 @@ def main() -> None:
     options = _options()
     print(
         f"{options.endpoints} endpoints, {options.replicas} replicas, each begins "
-        f"{options.rate:.0f} a second; load on this machine "
-        f"{', '.join(f'{load:.1f}' for load in os.getloadavg())} on {os.cpu_count()} cores",
+        f"{options.rate:.0f} a second",
         file=sys.stderr,
     )
+    print_load()
     with valkey("--maxmemory", "2gb") as server:
         sys.exit(0 if asyncio.run(_run(server, options)) else 1)
 

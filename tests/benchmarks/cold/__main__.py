@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -14,7 +13,7 @@ from tests.benchmarks.cold.ours import Checks, cold_checks
 from tests.benchmarks.cold.report import median_of, print_ours, print_purposes, print_rivals
 from tests.benchmarks.cold.rivals import TOOLS, missing, run_tool
 from tests.benchmarks.far_partner import FarPartner, Lax, far_partner
-from tests.benchmarks.processes import service
+from tests.benchmarks.processes import print_load, service
 
 _EXAMPLES = """\
 A compliant nginx with an RSA and an ECDSA certificate runs behind a relay that adds round trips.
@@ -36,10 +35,7 @@ def main() -> None:
     round_trip_s = options.round_trip_ms / 1000
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        _say(
-            f"load on this machine: {', '.join(f'{load:.1f}' for load in os.getloadavg())} "
-            f"on {os.cpu_count()} cores"
-        )
+        print_load()
         with far_partner(directory, names=options.checks + 1, round_trip_s=round_trip_s) as partner:
             _say(f"{options.checks} cold checks ...")
             checks = _checked(directory, partner, pb.DECISION_ALLOW)
