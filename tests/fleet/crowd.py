@@ -6,7 +6,6 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,14 +50,14 @@ class World:
         self.answers: list[Answer] = []
         self.dead: set[int] = set()
         self._lock = threading.Lock()
+        # A call that nobody refers to is cancelled.
+        self._calls: list[grpc.Future[Any]] = []
 
-    def ask_all(self) -> Sequence["grpc.Future[Any]"]:
+    def ask_all(self) -> None:
         """Begin to ask every front for every endpoint."""
-        return [
-            self._ask(number, name)
-            for name in self.partner.names
-            for number in range(len(self.fronts))
-        ]
+        for name in self.partner.names:
+            for number in range(len(self.fronts)):
+                self._ask(number, name)
 
     def answered(self) -> int:
         """How many answers there are."""
@@ -67,29 +66,23 @@ class World:
 
     def scans(self) -> float:
         """How many measurements the living fronts have completed."""
-        series = 'otpc_policy_scans_total{outcome="complete"}'
-        living = (front for number, front in enumerate(self.fronts) if number not in self.dead)
-        return sum(front.metric(series) for front in living)
+        return self._total('otpc_policy_scans_total{outcome="complete"}')
 
     def leases(self) -> dict[str, int]:
         """How the living fronts' measurements got their turns."""
         results = ("leased", "taken", "unavailable", "given_up", "lost")
-        living = [front for number, front in enumerate(self.fronts) if number not in self.dead]
-        return {
-            result: int(
-                sum(
-                    front.metric(f'otpc_policy_leases_total{{result="{result}"}}')
-                    for front in living
-                )
-            )
-            for result in results
-        }
+        series = 'otpc_policy_leases_total{{result="{}"}}'
+        return {result: int(self._total(series.format(result))) for result in results}
 
-    def _ask(self, number: int, name: str) -> "grpc.Future[Any]":
+    def _total(self, series: str) -> float:
+        living = (front for number, front in enumerate(self.fronts) if number not in self.dead)
+        return sum(front.metric(series) for front in living)
+
+    def _ask(self, number: int, name: str) -> None:
         request = pb.CheckEndpointRequest(host=name, port=self.partner.port)
         call = self.fronts[number].checks.CheckEndpoint.future(request, timeout=_PATIENCE_S)
+        self._calls.append(call)
         call.add_done_callback(lambda done: self._take(number, name, done))
-        return call  # type: ignore[no-any-return]
 
     def _take(self, number: int, name: str, done: "grpc.Future[Any]") -> None:
         try:
@@ -137,14 +130,13 @@ def main() -> None:
 def _run(world: World, options: argparse.Namespace) -> bool:
     wanted = len(world.fronts) * len(world.partner.names)
     began = time.perf_counter()
-    calls = world.ask_all()
+    world.ask_all()
     if options.kill:
         _wait(world, wanted // 3)
         _kill(world, options.kill)
         print(f"killed: {options.kill}, with {world.answered()} answers there", flush=True)
     _wait(world, wanted)
     took_s = time.perf_counter() - began
-    del calls
     return _sum_up(world, options, took_s)
 
 
